@@ -1,6 +1,6 @@
 // Pure: the input of a previewed write, from a file and flags.
 import { CommandError, missingValue, UsageError } from './command-error.ts';
-import { requireTime } from './time-range.ts';
+import { requireSpan, requireTime } from './time-range.ts';
 
 export type PreviewKind = 'sum' | 'replace' | 'delete';
 
@@ -76,6 +76,7 @@ function buildScope(kind: PreviewKind, { from, to, timestamp, element, filter }:
     ...(filter.length > 0 && { filter }),
     ...(element !== undefined && { elementName: element }),
   };
+  requireSpan({ from, to, timeZone: 'UTC' });
   return { from: readTime(from, '--from'), to: readTime(to, '--to'), ...limits };
 }
 

@@ -309,6 +309,29 @@ const startBetween = async (faults: ('lose the response' | 'hold the response' |
   };
 };
 
+test.each([
+  ['idle', []],
+  ['idle', ['--dry-run']],
+  ['at its end', []],
+  ['at its end', ['--dry-run']],
+] as const)('ingest - > exits with 130 after SIGINT while standard input is %s %j', async (state, flags) => {
+  const child = spawn(process.execPath, [SLUICE_CLI, 'ingest', '-', '--stream', 'idle-input', ...flags], {
+    env: sluiceEnvironment(settings()),
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const impatience = setTimeout(() => child.kill('SIGKILL'), 20_000);
+  child.stdin.on('error', () => undefined);
+  const output = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  // More than a pipe holds: the command reads when all of it is written.
+  await new Promise((resolve) => child.stdin.write(`${linesOf(28).join('\n')}\n`.repeat(600), resolve));
+  child.kill('SIGINT');
+  if (state === 'at its end') child.stdin.end();
+  const [stdout, , [code]] = await output;
+  clearTimeout(impatience);
+  expect([code, stdout]).toEqual([130, '']);
+  expect(await liveOf('idle-input')).toEqual([]);
+});
+
 describe('ingest over an unreliable connection', () => {
   test('sends a part again when its response is lost, and counts it once', async () => {
     const between = await startBetween(['lose the response', 'unavailable']);

@@ -159,7 +159,7 @@ One bar is one day. The bars of each line begin at 0 and have a scale of their o
       ],
       [['api-calls', '--range', '7d', '--from', '2026-01-01'], 2, /^Use either --range or --from\.\n$/],
       [['api-calls', '--from', '2026-13-01'], 2, /^--from must be a date such as 2026-01-25, /],
-      [['api-calls', '--from', '2026-01-02', '--to', '2026-01-01'], 1, /^Must be after from\.\n$/],
+      [['api-calls', '--from', '2026-01-02', '--to', '2026-01-01'], 2, /^--to must be after --from\.\n$/],
       [['api-calls', '--top', '101'], 2, /Expected a whole number from 1 to 100\./],
       [['api-calls', '--range', 'long'], 2, /Expected a number with d, h or m, such as 30d or ago\(30d\)\./],
       [['api-calls', '--time-zone', 'EST+5'], 2, /"EST\+5" is not a name in the IANA time zone database/],

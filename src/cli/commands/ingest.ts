@@ -143,7 +143,7 @@ async function checkFile(
   options: RecordsOptions,
 ): Promise<void> {
   const { signal } = listenForStopSignals();
-  const input = await openInput(file === '-' ? file : resolveTypedPath(file, env), process.stdin);
+  const input = await openInput(file === '-' ? file : resolveTypedPath(file, env), process.stdin, signal);
   const progress = createIngestProgress(terminal, input, { json: flags.json === true, isSent: false });
   const source = readRecords(untilAborted(input.chunks, signal), options);
   const { checkItems, formatSummary } = await import('../ingest/dry-run.ts');
@@ -182,7 +182,7 @@ async function ingestFile(
   endpoint: ApiEndpoint,
 ): Promise<void> {
   const { signal } = listenForStopSignals();
-  const input = await openInput(file === '-' ? file : resolveTypedPath(file, env), process.stdin);
+  const input = await openInput(file === '-' ? file : resolveTypedPath(file, env), process.stdin, signal);
   const progress = createIngestProgress(terminal, input, { json: flags.json === true, isSent: true });
   try {
     await sendParts(input.chunks, { endpoint, flags, options, progress, signal });
@@ -296,4 +296,6 @@ async function* untilAborted(chunks: AsyncIterable<Buffer>, signal: AbortSignal)
     signal.throwIfAborted();
     yield chunk;
   }
+  // The end of an input that a signal ended is not the end of the records.
+  signal.throwIfAborted();
 }

@@ -135,7 +135,12 @@ function parseSpan(flags: UsageFlags, now: Date): UsageRequest['span'] {
       : requireTime(flags.to, '--to', timeZone);
   const from =
     flags.from === undefined ? startOfRange(range, to, timeZone) : requireTime(flags.from, '--from', timeZone);
-  return { from, to };
+  if (from < to) return { from, to };
+  throw new UsageError(
+    flags.to === undefined
+      ? `No whole ${flags.bucket} has ended since --from. Enter --to, or an earlier --from.`
+      : '--to must be after --from.',
+  );
 }
 
 function toJson({ groups, others, all }: UsageSummary, groupBy: readonly string[]): object {

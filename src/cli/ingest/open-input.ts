@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { pipeline, Readable } from 'node:stream';
+import { addAbortSignal, pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { CommandError } from '../command-error.ts';
 import { withHead } from './input-encoding.ts';
@@ -14,9 +14,10 @@ export interface Input {
   readonly bytesRead: number;
 }
 
-/** Opens the file, or standard input for `-`. */
-export async function openInput(file: string, standardInput: Readable): Promise<Input> {
+/** Opens the file, or standard input for `-`. The signal ends it, also while nothing arrives: reading it then throws. */
+export async function openInput(file: string, standardInput: Readable, signal?: AbortSignal): Promise<Input> {
   const { source, size } = file === '-' ? { source: standardInput, size: null } : await openFile(file);
+  if (signal) addAbortSignal(signal, source);
   let bytesRead = 0;
   async function* count(): AsyncGenerator<Buffer> {
     for await (const chunk of source as AsyncIterable<Buffer>) {
