@@ -2,6 +2,7 @@ import { type DocumentNode, Kind, type OperationDefinitionNode, parse } from 'gr
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { graphiqlTabs } from '../../src/graphql/graphiql/tabs.ts';
+import { createGate } from '../support/faults.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { startBrowser, type TestBrowser } from './browser.ts';
@@ -93,6 +94,12 @@ const fillTool = async (name: 'Variables' | 'Headers', content: object, on = pag
   // The editor has inserted closing brackets and quotes.
   await on.keyboard.press('ControlOrMeta+Shift+End');
   await on.keyboard.press('Delete');
+};
+
+/** The console of a browser reports each 401. */
+const takeRefusals = (): void => {
+  const complaints = otherBrowser.takeComplaints();
+  expect(complaints.filter((complaint) => !complaint.includes('status of 401'))).toEqual([]);
 };
 
 /** Returns the output of the bar above GraphiQL. */
@@ -293,10 +300,54 @@ test('GraphiQL > accepts a key, rejects an unknown one, and forgets it', async (
   expect(await other.evaluate(() => sessionStorage.length)).toBe(0);
   expect(await answerTo('WhoAmI', other)).toContain('UNAUTHENTICATED');
   await other.close();
-  // The console of a browser reports each 401.
-  expect(new Set(otherBrowser.takeComplaints().map((complaint) => /status of (\d+)/.exec(complaint)?.[1]))).toEqual(
-    new Set(['401']),
-  );
+  takeRefusals();
+});
+
+test.each(['of the link', 'of another tab'])(
+  'GraphiQL > does not store a key %s that the server accepts after a sign-out',
+  async (origin) => {
+    const first = await otherBrowser.openPage(origin === 'of the link' ? `${server.url}/docs` : linkWith(server.key));
+    if (origin !== 'of the link') await barOf(first).filter({ hasText: OWN_KEY }).waitFor();
+    const slow = await otherBrowser.openPage('about:blank');
+    const gate = createGate();
+    await slow.route('**/graphql', async (route) => {
+      if (route.request().method() === 'POST') await gate.opened;
+      await route.fallback();
+    });
+    await slow.goto(origin === 'of the link' ? linkWith(server.key) : `${server.url}/graphql`);
+    await barOf(slow).filter({ hasText: 'Checking the API key' }).waitFor();
+    await first.evaluate(() => new BroadcastChannel('sluice.key').postMessage({ type: 'signOut' }));
+    const says = barOf(slow).filter({ hasText: 'Operations need an API key' });
+    await says.waitFor();
+    const answered = slow.waitForResponse((response) => response.request().postData()?.includes('viewer') === true);
+    gate.open();
+    await (await answered).finished();
+    // The page has read the answer when it has read another one.
+    await slow.evaluate(async () => {
+      await (await fetch('/docs')).text();
+    });
+    await says.waitFor();
+    expect(await slow.evaluate(() => sessionStorage.length)).toBe(0);
+    await first.close();
+    await slow.close();
+    takeRefusals();
+  },
+);
+
+test('GraphiQL > takes no key of another tab after "Forget key"', async () => {
+  const other = await otherBrowser.openPage(linkWith(server.key));
+  await barOf(other).filter({ hasText: OWN_KEY }).waitFor();
+  await other.getByRole('button', { name: 'Forget key' }).click(PRESS);
+  await barOf(other).filter({ hasText: 'Operations need an API key' }).waitFor();
+  // Tabs with a key send it to all tabs when a new one asks.
+  await other.evaluate(async (key) => {
+    const later = new BroadcastChannel('sluice.key');
+    const received = new Promise((resolve) => later.addEventListener('message', resolve));
+    new BroadcastChannel('sluice.key').postMessage({ type: 'key', key });
+    await received;
+  }, server.key);
+  expect(await barOf(other).innerText()).toContain('Operations need an API key');
+  await other.close();
 });
 
 test.each([

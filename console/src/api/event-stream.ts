@@ -9,12 +9,32 @@ function waitBefore(attempt: number): Promise<void> {
 }
 
 interface EventResult {
+  readonly data?: unknown;
   readonly errors?: readonly { readonly extensions?: Readonly<Record<string, unknown>> | undefined }[] | undefined;
 }
 
-function hasCode(result: EventResult, code: string): boolean {
-  return result.errors?.some(({ extensions }) => extensions?.['code'] === code) ?? false;
+/** Codes with which the server would reject the same subscription again. */
+const LASTING = new Set([
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'NOT_FOUND',
+  'BAD_USER_INPUT',
+  'BAD_REQUEST',
+  'DOCUMENT_NOT_TRUSTED',
+  'DOCUMENT_TOO_LARGE',
+  'GRAPHQL_PARSE_FAILED',
+  'GRAPHQL_VALIDATION_FAILED',
+  'OPERATION_RESOLUTION_FAILURE',
+]);
+
+/** Whether the server rejects or ends the subscription, and may accept it later: it shuts down, or the key has too many subscriptions. */
+function isTemporary({ data, errors = [] }: EventResult): boolean {
+  if (errors.length === 0 || (data !== undefined && data !== null)) return false;
+  return !errors.some(({ extensions }) => LASTING.has(String(extensions?.['code'])));
 }
+
+/** A server that rejects a subscription does so within milliseconds after it has accepted the connection. */
+const REJECTION_MS = 1000;
 
 /**
  * Subscribes over server-sent events, and opens the stream again when it is lost: servers restart, laptops sleep. Returns a function that
@@ -40,26 +60,39 @@ export function openEventStream(
   const connect = (attempt: number): (() => void) => {
     let isOver = false;
     let endNext = (): void => {};
+    let failures = attempt;
+    let opening: ReturnType<typeof setTimeout> | undefined;
+    const open = (): void => {
+      clearTimeout(opening);
+      if (!isOver) setOpen(stream);
+    };
     const client = createClient({
       url,
       ...(headers && { headers }),
       retryAttempts: Infinity,
-      retry: (failures) => {
+      retry: (retries) => {
+        clearTimeout(opening);
         if (!isOver) setInterrupted(stream, 'LOST');
-        return waitBefore(failures);
+        return waitBefore(retries);
       },
       on: {
         connected: () => {
-          if (!isOver) setOpen(stream);
+          clearTimeout(opening);
+          // Pages read their data again when a stream is open, which they should not do at each rejection.
+          if (attempt === 0) open();
+          else opening = setTimeout(open, REJECTION_MS);
         },
       },
     });
-    let isServerStopping = false;
+    let isRejected = false;
     const stop = client.subscribe(request, {
       next: (result) => {
-        // A server that shuts down sends UNAVAILABLE and completes the stream. Another server takes over.
-        isServerStopping = hasCode(result, 'UNAVAILABLE');
-        if (!isOver && !isServerStopping) sink.next(result);
+        // The server completes the stream after such an error. It, or another server, may accept the next one.
+        isRejected = isTemporary(result);
+        if (isOver || isRejected) return;
+        failures = 0;
+        open();
+        sink.next(result);
       },
       error: (error) => {
         if (isOver) return;
@@ -68,19 +101,21 @@ export function openEventStream(
       },
       complete: () => {
         if (isOver) return;
-        if (!isServerStopping) {
+        clearTimeout(opening);
+        if (!isRejected) {
           end();
           sink.complete();
           return;
         }
         setInterrupted(stream, 'LOST');
-        void waitBefore(attempt).then(() => {
-          if (!isOver) endNext = connect(attempt + 1);
+        void waitBefore(failures).then(() => {
+          if (!isOver) endNext = connect(failures + 1);
         });
       },
     });
     return () => {
       isOver = true;
+      clearTimeout(opening);
       stop();
       endNext();
     };

@@ -1,6 +1,9 @@
 import { readKeyFragment } from './key-in-fragment.ts';
 
+/** GraphiQL's page uses the same names. */
 const STORED = 'sluice.key';
+/** In localStorage: the time of the last sign-out. In sessionStorage: that time when the key was stored. */
+const SIGNED_OUT = 'sluice.signedOut';
 /** Other tabs answer within milliseconds, unless they are busy. */
 const ANSWER_MS = 250;
 
@@ -43,7 +46,14 @@ export async function openSession(): Promise<Session> {
   channel.addEventListener('message', ({ data }: MessageEvent<Message>) => {
     if (data.type === 'ask' && state.key !== null) send({ type: 'key', key: state.key });
     else if (data.type === 'key' && isAsking) set(data.key);
-    else if (data.type === 'signOut' && state.key !== null) set(null);
+    else if (data.type === 'signOut') {
+      isAsking = false;
+      if (state.key !== null) set(null);
+    }
+  });
+  // The browser kept the page in memory, where it received no messages, and restores it.
+  window.addEventListener('pageshow', ({ persisted }) => {
+    if (persisted && state.key !== null && wasSignedOut()) set(null);
   });
   // A link with a key was opened in a tab that already shows the console.
   window.addEventListener('hashchange', () => {
@@ -70,6 +80,7 @@ export async function openSession(): Promise<Session> {
     },
     signIn: (given) => set(given),
     signOut: () => {
+      storeSignOut();
       send({ type: 'signOut' });
       set(null);
     },
@@ -86,7 +97,9 @@ function takeKeyFromAddress(): string | null {
   return key;
 }
 
+/** Returns the key of the tab. Removes it if the user signed out while the tab showed another page, which received no message. */
 function readStored(): string | null {
+  if (wasSignedOut()) store(null);
   try {
     return sessionStorage.getItem(STORED);
   } catch {
@@ -95,10 +108,33 @@ function readStored(): string | null {
   }
 }
 
+/** Whether a tab signed out after this one stored its key. */
+function wasSignedOut(): boolean {
+  try {
+    const last = localStorage.getItem(SIGNED_OUT);
+    return last !== null && last !== sessionStorage.getItem(SIGNED_OUT);
+  } catch {
+    // Storage is blocked, see above.
+    return false;
+  }
+}
+
+function storeSignOut(): void {
+  try {
+    localStorage.setItem(SIGNED_OUT, new Date().toISOString());
+  } catch {
+    // Storage is blocked, see above.
+  }
+}
+
 function store(key: string | null): void {
   try {
-    if (key === null) sessionStorage.removeItem(STORED);
-    else sessionStorage.setItem(STORED, key);
+    sessionStorage.removeItem(STORED);
+    sessionStorage.removeItem(SIGNED_OUT);
+    if (key === null) return;
+    const last = localStorage.getItem(SIGNED_OUT);
+    if (last !== null) sessionStorage.setItem(SIGNED_OUT, last);
+    sessionStorage.setItem(STORED, key);
   } catch {
     // Storage is blocked, see above.
   }

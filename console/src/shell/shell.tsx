@@ -68,7 +68,7 @@ export function Shell() {
           </Group>
         </Group>
       </AppShell.Header>
-      <AppShell.Navbar p="sm" aria-label="Pages">
+      <AppShell.Navbar className="pages" data-open={isOpen} p="sm" aria-label="Pages">
         {entries.map((entry) => (
           <PageLink key={entry.to} {...entry} />
         ))}

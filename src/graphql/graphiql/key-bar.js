@@ -5,21 +5,51 @@
   const STORED = 'sluice.key';
   const WHO_AM_I = '{ viewer { accountName key { name scopes } } }';
 
+  // In localStorage: the time of the last sign-out. In sessionStorage: that time when the key was stored. The console uses the same names.
+  const SIGNED_OUT = 'sluice.signedOut';
+
   let key = null;
-  try {
-    key = sessionStorage.getItem(STORED);
-  } catch {
-    // Storage is blocked: the key is kept until the page is closed.
-  }
+  /** Whether the key of another tab is accepted. */
+  let isAsking = false;
+  /** The number of the newest check of a key. A sign-out and "Forget key" increase it too, so that earlier checks have no effect. */
+  let checks = 0;
+
   const keep = (given) => {
     key = given;
     try {
-      if (given === null) sessionStorage.removeItem(STORED);
-      else sessionStorage.setItem(STORED, given);
+      sessionStorage.removeItem(STORED);
+      sessionStorage.removeItem(SIGNED_OUT);
+      if (given === null) return;
+      const last = localStorage.getItem(SIGNED_OUT);
+      if (last !== null) sessionStorage.setItem(SIGNED_OUT, last);
+      sessionStorage.setItem(STORED, given);
     } catch {
-      // Storage is blocked, see above.
+      // Storage is blocked: the key is kept until the page is closed.
     }
   };
+
+  /** Whether a tab signed out after this one stored its key. */
+  const wasSignedOut = () => {
+    try {
+      const last = localStorage.getItem(SIGNED_OUT);
+      return last !== null && last !== sessionStorage.getItem(SIGNED_OUT);
+    } catch {
+      // Storage is blocked, see above.
+      return false;
+    }
+  };
+
+  /** Returns the key of the tab. Removes it if the user signed out while the tab showed another page, which received no message. */
+  const readStored = () => {
+    if (wasSignedOut()) keep(null);
+    try {
+      return sessionStorage.getItem(STORED);
+    } catch {
+      // Storage is blocked, see above.
+      return null;
+    }
+  };
+  key = readStored();
 
   /** Removes the key from the URL and returns it. Returns null if there is none. */
   const takeFromAddress = () => {
@@ -36,11 +66,15 @@
   const tabs = new BroadcastChannel(STORED);
   tabs.addEventListener('message', ({ data }) => {
     if (data.type === 'ask' && key !== null) tabs.postMessage({ type: 'key', key });
-    else if (data.type === 'key' && key === null && bar && !isRefusal('refused')) void check(data.key);
-    else if (data.type === 'signOut' && key !== null) {
-      keep(null);
-      show('none', NO_KEY);
+    else if (data.type === 'key' && isAsking) void check(data.key);
+    else if (data.type === 'signOut') {
+      isAsking = false;
+      if (key !== null || isShown('checking')) forget();
     }
+  });
+  // The browser kept the page in memory, where it received no messages, and restores it.
+  window.addEventListener('pageshow', ({ persisted }) => {
+    if (persisted && key !== null && wasSignedOut()) forget();
   });
 
   // The content security policy of the page allows requests to this server only, so no other server receives the key.
@@ -79,11 +113,18 @@
     bar.form.dataset.state = state;
     bar.message.textContent = message;
   };
-  const isRefusal = (state) => bar?.form.dataset.state === state;
+  const isShown = (state) => bar?.form.dataset.state === state;
+
+  function forget() {
+    checks += 1;
+    isAsking = false;
+    keep(null);
+    show('none', NO_KEY);
+  }
 
   function refused(sent) {
     if (sent === null) {
-      if (!isRefusal('refused')) show('needed', 'This operation needs an API key. Enter one here.');
+      if (!isShown('refused')) show('needed', 'This operation needs an API key. Enter one here.');
     } else if (sent === key) {
       keep(null);
       show('refused', NOT_VALID);
@@ -91,11 +132,15 @@
   }
 
   const check = async (candidate) => {
+    checks += 1;
+    const own = checks;
+    isAsking = false;
     show('checking', 'Checking the API key …');
     let viewer;
     try {
       viewer = await readViewer(candidate);
     } catch (error) {
+      if (own !== checks) return;
       // A header cannot contain every character, and the server may be unavailable.
       show(
         'refused',
@@ -103,6 +148,7 @@
       );
       return;
     }
+    if (own !== checks) return;
     if (viewer === 'refused') {
       if (candidate === key) keep(null);
       show('refused', NOT_VALID);
@@ -128,12 +174,12 @@
       else void check(candidate);
     });
     form.querySelector('button[type=button]').addEventListener('click', () => {
-      keep(null);
-      show('none', NO_KEY);
+      forget();
       bar.input.focus();
     });
     if (key === null) {
       show('none', NO_KEY);
+      isAsking = true;
       tabs.postMessage({ type: 'ask' });
     } else void check(key);
   });

@@ -29,6 +29,16 @@ const open: TestConsole['open'] = async (...args) => {
 };
 const heading = (page: Page, name: string) => page.getByRole('heading', { level: 1, name });
 const storedKey = (page: Page): Promise<string | null> => page.evaluate(() => sessionStorage.getItem('sluice.key'));
+/** Returns the names of the entries that the sign-in stores in the tab. */
+const listStored = (page: Page): Promise<string[]> =>
+  page.evaluate(() => Object.keys(sessionStorage).filter((name) => name.startsWith('sluice.')));
+const signOut = async (page: Page): Promise<void> => {
+  await page
+    .getByRole('banner')
+    .getByRole('button', { name: /default/ })
+    .click();
+  await page.getByRole('menuitem', { name: 'Sign out in all tabs' }).click();
+};
 
 describe('sign-in', () => {
   test('shows an error at the field when the key is unknown, and returns to the address with a valid one', async () => {
@@ -97,11 +107,7 @@ describe('sign-in', () => {
     const graphiql = await console.browser.openPage(`${console.server.url}/graphql`);
     pages.push(graphiql);
     await graphiql.locator('#key-bar output').filter({ hasText: 'Account default' }).waitFor();
-    await second
-      .getByRole('banner')
-      .getByRole('button', { name: /default/ })
-      .click();
-    await second.getByRole('menuitem', { name: 'Sign out in all tabs' }).click();
+    await signOut(second);
     for (const page of [first, second]) {
       await heading(page, 'Sign in to Sluice').waitFor();
       expect(await storedKey(page)).toBe(null);
@@ -109,6 +115,50 @@ describe('sign-in', () => {
     await graphiql.locator('#key-bar output').filter({ hasText: 'Operations need an API key' }).waitFor();
     expect(await storedKey(graphiql)).toBe(null);
   });
+
+  test('signs out tabs that show another page of the origin meanwhile', async () => {
+    const first = await open('/');
+    await heading(first, 'Overview').waitFor();
+    await first.getByRole('link', { name: 'REST reference' }).click();
+    await first.waitForURL('**/docs');
+    const graphiql = await console.browser.openPage(`${console.server.url}/graphql#key=${console.server.key}`);
+    pages.push(graphiql);
+    await graphiql.locator('#key-bar output').filter({ hasText: 'Account default' }).waitFor();
+    await graphiql.goto(`${console.server.url}/docs`);
+    await signOut(await open('/keys'));
+    await first.goBack();
+    await heading(first, 'Sign in to Sluice').waitFor();
+    await graphiql.goBack();
+    await graphiql.locator('#key-bar output').filter({ hasText: 'Operations need an API key' }).waitFor();
+    for (const page of [first, graphiql]) expect(await listStored(page)).toEqual([]);
+
+    // A key that is entered after the sign-out stays.
+    await first.getByLabel('API key').fill(console.server.key);
+    await first.keyboard.press('Enter');
+    await heading(first, 'Overview').waitFor();
+    await first.reload();
+    await heading(first, 'Overview').waitFor();
+    expect(await first.evaluate(() => JSON.stringify({ ...localStorage }))).not.toContain(console.server.key);
+  });
+
+  test.each(['/console/', '/graphql'])(
+    'signs out a page at %s that the Back button restores from memory',
+    async (path) => {
+      const page = await console.browser.openPage(`${console.server.url}${path}#key=${console.server.key}`);
+      pages.push(page);
+      await page
+        .getByText(path === '/graphql' ? /^Account default/ : 'ADMIN')
+        .first()
+        .waitFor();
+      // Browsers send no messages to a page in this memory. Playwright switches it off, so the test sends the event of its end.
+      await page.evaluate(() => {
+        localStorage.setItem('sluice.signedOut', new Date().toISOString());
+        window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }));
+      });
+      await page.getByText(path === '/graphql' ? 'Operations need an API key' : 'Sign in to Sluice').waitFor();
+      expect(await listStored(page)).toEqual([]);
+    },
+  );
 
   test('says why when the key of an open page is revoked, and returns to the page with another key', async () => {
     const { server } = console;
@@ -181,6 +231,29 @@ describe('navigation', () => {
     await page.getByRole('button', { name: 'Navigation' }).click();
     await page.getByRole('link', { name: 'Streams' }).click();
     await heading(page, 'Streams').waitFor();
+  });
+
+  test('is not reached with Tab at 390 px while its menu is closed', async () => {
+    const page = await open('/', { width: 390 });
+    await heading(page, 'Overview').waitFor();
+    const focused = (): Promise<{ text: string; isShown: boolean }> =>
+      page.evaluate(() => {
+        const { activeElement } = document;
+        const { left = 0, right = 0 } = activeElement?.getBoundingClientRect() ?? {};
+        return { text: activeElement?.textContent ?? '', isShown: right > 0 && left < innerWidth };
+      });
+    const reached: { text: string; isShown: boolean }[] = [];
+    for (let presses = 0; presses < 12; presses += 1) {
+      await page.keyboard.press('Tab');
+      reached.push(await focused());
+    }
+    expect(reached.some(({ text }) => text.includes('default'))).toBe(true);
+    expect(reached.filter(({ isShown }) => !isShown)).toEqual([]);
+    await page.getByRole('button', { name: 'Navigation' }).press('Enter');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Tab');
+    expect(await focused()).toEqual({ text: 'Overview', isShown: true });
   });
 
   test('shows account, key and all scopes in the account menu at 390 px', async () => {

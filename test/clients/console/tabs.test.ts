@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createJob, endedRun, runJob } from '../../support/job-steps.ts';
+import { openEventStream } from '../../support/event-stream.ts';
 import { eventually } from '../../support/server.ts';
 import { setVisibility, startConsole, type TestConsole } from './support.ts';
 
@@ -12,7 +13,7 @@ let console: TestConsole;
 let jobId: string;
 const pages: Page[] = [];
 beforeAll(async () => {
-  console = await startConsole();
+  console = await startConsole({ env: { MAX_SUBSCRIPTIONS_PER_KEY: '2' } });
   jobId = await createJob(console.server, { jobName: 'Daily usage', s3Url: 's3://exports/daily' });
 });
 afterAll(async () => {
@@ -58,4 +59,30 @@ test('a hidden page > shows what happened meanwhile when it is shown again', asy
   await eventually(countStreams, (count) => count === 2);
   expect(await page.evaluate(() => 'isSamePage' in window)).toBe(true);
   expect(console.browser.takeComplaints()).toEqual([]);
+});
+
+test('a page > says that its events are rejected, and follows runs when they are accepted', async () => {
+  const { server } = console;
+  const key = await server.createKey('default', ['READ']);
+  const follow = () => openEventStream({ url: server.url, key, query: 'subscription { runUpdated { id } }' });
+  const streams = [await follow(), await follow()];
+  try {
+    const page = await console.open('/jobs', { key });
+    pages.push(page);
+    await page.getByText('Connecting …').waitFor();
+    await rowOf(page).getByText('Succeeded').waitFor();
+    // A rejected attempt is not a connection, after which the page would read its data again.
+    const sent: string[] = [];
+    page.on('request', (request) => sent.push(request.headers()['accept'] ?? ''));
+    await eventually(
+      () => Promise.resolve(sent.length),
+      (count) => count >= 2,
+    );
+    expect(sent.filter((accept) => !accept.includes('event-stream'))).toEqual([]);
+    streams.pop()?.close();
+    await page.getByText('Connecting …').waitFor({ state: 'hidden' });
+    expect(console.browser.takeComplaints()).toEqual([]);
+  } finally {
+    for (const stream of streams) stream.close();
+  }
 });
