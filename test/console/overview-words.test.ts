@@ -4,6 +4,7 @@ import {
   countDeliveries,
   describeDay,
   formatLag,
+  isEmptyAccount,
   readCause,
 } from '../../console/src/pages/overview/overview-words.ts';
 
@@ -26,6 +27,12 @@ describe('console > overview', () => {
     ['The bucket my.bucket does not exist', 'The bucket my.bucket does not exist'],
   ])('reads the cause of "%s"', (message, cause) => {
     expect(readCause(message)).toBe(cause);
+  });
+
+  test('calls an account empty that has no stream, no job and no run', () => {
+    const none = { jobs: { edges: [] }, runs: { edges: [] }, streams: { totalCount: 0, edges: [] } };
+    expect(isEmptyAccount(none)).toBe(true);
+    expect(isEmptyAccount({ ...none, jobs: { edges: [{ node: { id: 'job' } }] } })).toBe(false);
   });
 
   test.each([

@@ -230,6 +230,14 @@ describe('console > usage', () => {
     expect(usage.total).toBe('12345678901234568788.75');
   });
 
+  test.each([
+    [1, '1 other'],
+    [24_990, '24,990 others'],
+  ])('groups the digits of %d others', (groupCount, name) => {
+    const series = { group: [], groupCount, others: true, total: '1', points: [] };
+    expect(buildUsage([series]).groups.map((group) => group.name)).toEqual([name]);
+  });
+
   test('keeps its totals when the others are removed', () => {
     const usage = removeOthers(buildUsage(SERIES));
     expect(usage.groups).toHaveLength(2);

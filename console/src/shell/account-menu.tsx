@@ -1,6 +1,7 @@
 import { Button, type MantineColorScheme, Menu, Stack, Text, useMantineColorScheme } from '@mantine/core';
 import { useSession } from '../api/session-context.ts';
 import { useViewer } from '../api/viewer.ts';
+import { useAskToLeave } from '../ui/unsaved.tsx';
 
 const SCHEMES: readonly { readonly value: MantineColorScheme; readonly label: string }[] = [
   { value: 'auto', label: 'System' },
@@ -12,6 +13,10 @@ const SCHEMES: readonly { readonly value: MantineColorScheme; readonly label: st
 export function AccountMenu() {
   const { accountName, key } = useViewer();
   const { session } = useSession();
+  const askToLeave = useAskToLeave();
+  const signOut = async (): Promise<void> => {
+    if (await askToLeave()) session.signOut();
+  };
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   return (
     <Menu position="bottom-end" width={280} shadow="md" withInitialFocusPlaceholder={false}>
@@ -42,7 +47,7 @@ export function AccountMenu() {
           ))}
         </Menu.RadioGroup>
         <Menu.Divider />
-        <Menu.Item onClick={() => session.signOut()}>Sign out in all tabs</Menu.Item>
+        <Menu.Item onClick={() => void signOut()}>Sign out in all tabs</Menu.Item>
       </Menu.Dropdown>
     </Menu>
   );

@@ -4,12 +4,18 @@ import { CopyButton } from './copy.tsx';
 import { Section } from './page.tsx';
 import { listFirstCommands } from './first-commands-text.ts';
 
-/** Shown while the account is empty: the commands that fill it. */
-export function FirstCommands({ at }: { readonly at: string }) {
+interface FirstCommandsProps {
+  /** What the account does not have. */
+  readonly title: string;
+  readonly at: string;
+}
+
+/** Shown while the account has no usage: the commands that fill it. */
+export function FirstCommands({ title, at }: FirstCommandsProps) {
   const { addresses } = useSession();
   const server = new URL(addresses.server, location.href).href.replace(/\/$/, '');
   return (
-    <Section title="This account is empty">
+    <Section title={title}>
       <Text maw="75ch">
         Three commands fill it. Type them in the directory of Sluice. They read the key from the variable{' '}
         <code>API_KEY</code> or the option <code>--key-file</code>; in local mode they find it.

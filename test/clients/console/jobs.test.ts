@@ -291,6 +291,67 @@ async function tabTo(page: Page, name: string): Promise<void> {
   throw new Error(`Tab never reaches ${name}`);
 }
 
+describe('values and dimensions in the form', () => {
+  let page: Page;
+  beforeAll(async () => {
+    page = await open('/jobs/new');
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await field(page, 'Name').fill('As typed');
+    await field(page, 'Destination').fill('s3://exports/typed');
+  });
+  afterAll(closePages);
+
+  test('are kept as the user types and pastes them', async () => {
+    await openGroup(page, 'Filter none');
+    await page.getByRole('button', { name: 'Add a dimension' }).press('Enter');
+    await listOf(page, 'Dimension').fill('customer');
+    const values = listOf(page, 'Allowed values');
+    for (const value of ['Acme, Inc.', 'eu', 'EU', 'eu', ' spaced ']) {
+      await values.pressSequentially(value);
+      await values.press('Enter');
+    }
+    await page.evaluate(() => navigator.clipboard.writeText('one, two'));
+    await values.press('ControlOrMeta+V');
+    await values.pressSequentially(', three');
+    await values.press('Enter');
+    await values.pressSequentially('  ');
+    await values.press('Backspace');
+    await values.press('Backspace');
+    await validOf(page).waitFor();
+    expect(await values.inputValue()).toBe('');
+  });
+
+  test('are asked about before the user signs out', async () => {
+    await page
+      .getByRole('banner')
+      .getByRole('button', { name: /default/ })
+      .click();
+    await page.getByRole('menuitem', { name: 'Sign out in all tabs' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Leave without saving?' });
+    await dialog.getByRole('button', { name: 'Cancel' }).press('Enter');
+    await dialog.waitFor({ state: 'detached' });
+    expect(await field(page, 'Name').inputValue()).toBe('As typed');
+    await page.getByRole('button', { name: 'Create job' }).press('Enter');
+    await page.getByText('The job As typed was created.').waitFor();
+    expect(await findJob('As typed')).toMatchObject({
+      filter: [{ dimension: 'customer', values: ['Acme, Inc.', 'eu', 'EU', ' spaced ', 'one, two, three'] }],
+    });
+  });
+
+  test('are suggested of a chosen stream that is not among the first 100', async () => {
+    await page.route('**/graphql', async (route) => {
+      if (!route.request().postData()?.includes('query SuggestStreams')) await route.continue();
+      else await route.fulfill({ json: { data: { streams: { __typename: 'StreamConnection', edges: [] } } } });
+    });
+    await page.goto(`${console.server.url}/console/jobs/new`);
+    await listOf(page, 'Streams').fill('compute-hours');
+    await listOf(page, 'Streams').press('Enter');
+    await listOf(page, 'Group by').press('r');
+    await page.getByRole('option', { name: 'region' }).waitFor();
+    expect(await page.getByRole('option').allInnerTexts()).toEqual(['region']);
+  });
+});
+
 describe('the keyboard alone', () => {
   afterAll(closePages);
 
@@ -454,12 +515,13 @@ describe('a stored job', () => {
 
   test('is duplicated', async () => {
     await page.goto(`${console.server.url}/console/jobs/${id}/edit`);
+    await updateJob(console.server, id, { s3Url: 's3://exports/weekly-4' });
     await page.getByRole('link', { name: 'Duplicate' }).press('Enter');
     await heading(page, 'Duplicate Weekly report').waitFor();
     expect(await field(page, 'Name').inputValue()).toBe('Weekly report (copy)');
     await page.getByRole('button', { name: 'Create job' }).press('Enter');
     await page.getByText('The job Weekly report (copy) was created.').waitFor();
-    expect(await findJob('Weekly report (copy)')).toMatchObject({ s3Url: 's3://exports/weekly-2', format: 'JSON' });
+    expect(await findJob('Weekly report (copy)')).toMatchObject({ s3Url: 's3://exports/weekly-4', format: 'JSON' });
   });
 
   test('is deleted after a confirmation that names what is lost', async () => {
@@ -467,7 +529,7 @@ describe('a stored job', () => {
     await page.goto(`${console.server.url}/console/jobs/${copy}/edit`);
     await page.getByRole('button', { name: 'Delete …' }).press('Enter');
     const dialog = page.getByRole('dialog', { name: 'Delete Weekly report (copy)?' });
-    await dialog.getByText('its schedule, and with it all future deliveries to s3://exports/weekly-2').waitFor();
+    await dialog.getByText('its schedule, and with it all future deliveries to s3://exports/weekly-4').waitFor();
     await dialog.getByText('The history of its runs and the objects in the S3 bucket are kept.').waitFor();
     expect(await findAccessibilityProblems(page)).toEqual([]);
     await dialog.getByRole('button', { name: 'Delete job' }).press('Enter');

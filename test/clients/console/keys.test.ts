@@ -60,6 +60,13 @@ test('keys > are created with the keyboard, and show the secret once', async () 
   await dialog.waitFor({ state: 'detached' });
   await rowOf('Nightly intake').getByText('INGEST').waitFor();
   expect(await page.content()).not.toContain(secret);
+  await page.getByRole('button', { name: 'Copy id of Nightly intake' }).press('Enter');
+  await page.getByRole('button', { name: 'Copied id of Nightly intake' }).waitFor();
+  const { node } = await console.server.graphql<{ node: { name: string } }>(
+    'query ($id: ID!) { node(id: $id) { ... on ApiKey { name } } }',
+    { id: await page.evaluate(() => navigator.clipboard.readText()) },
+  );
+  expect(node.name).toBe('Nightly intake');
 });
 
 test('keys > are revoked after a confirmation that names what the key can no longer do', async () => {
@@ -76,7 +83,9 @@ test('keys > are revoked after a confirmation that names what the key can no lon
 });
 
 test('keys > show the message of the server when the last ADMIN key would be revoked', async () => {
-  await rowOf('ADMIN').getByRole('button').press('Enter');
+  await rowOf('ADMIN')
+    .getByRole('button', { name: /^Revoke/ })
+    .press('Enter');
   await page.getByText('This is your own key: you will be signed out.').waitFor();
   await page.getByRole('button', { name: 'Revoke key' }).press('Enter');
   await page.getByRole('alert').filter({ hasText: 'This is the last ADMIN key of the account.' }).waitFor();

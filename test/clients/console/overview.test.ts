@@ -175,6 +175,17 @@ test.each([
   await console.browser.takeScreenshot(page, `console-overview-${colorScheme}-${width}`);
 });
 
+test('overview > of an account whose only job is disabled shows its warnings, and Streams that it has no streams', async () => {
+  const key = await console.server.createKey('one-job', ['ADMIN']);
+  await createJob(console.server, { jobName: 'Not used', s3Url: 's3://one-job/a', meterApiNames: ['nowhere'] }, key);
+  const other = await console.open('/', { key });
+  await other.getByRole('table', { name: '1 job with warnings' }).getByText('nowhere').waitFor();
+  expect(await other.getByText('This account is empty').count()).toBe(0);
+  await other.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Streams' }).click();
+  await other.getByRole('region', { name: 'This account has no streams' }).waitFor();
+  await other.close();
+});
+
 test('overview > asks for another key when the key cannot read', async () => {
   const other = await console.open('/', { key: await console.server.createKey('default', ['INGEST']) });
   await other.getByText('Your key cannot read').waitFor();

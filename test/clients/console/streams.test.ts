@@ -113,7 +113,7 @@ describe('streams', () => {
     await search.fill('');
     await slow.locator('[aria-busy="true"]').waitFor();
     expect(new URL(slow.url()).search).toBe('');
-    expect(await slow.getByText('This account is empty').count()).toBe(0);
+    expect(await slow.getByText('This account has no streams').count()).toBe(0);
     expect(await slow.getByText('No stream matches').count()).toBe(0);
     await slow.getByRole('status', { name: /^Loading/ }).waitFor();
     expect(await findAccessibilityProblems(slow)).toEqual([]);
@@ -126,7 +126,7 @@ describe('streams', () => {
   test('are replaced by the three commands that fill an account when it has none, and the first one works', async () => {
     const key = await console.server.createKey('newcomer', ['ADMIN']);
     const newcomer = await console.open('/streams', { key });
-    const commands = newcomer.getByRole('region', { name: 'This account is empty' }).getByRole('listitem');
+    const commands = newcomer.getByRole('region', { name: 'This account has no streams' }).getByRole('listitem');
     await commands.first().waitFor();
     expect(await commands.count()).toBe(3);
     expect(await findAccessibilityProblems(newcomer)).toEqual([]);
@@ -429,7 +429,14 @@ describe('the ledger', () => {
     await rowOf('Replace')
       .getByRole('button', { name: /^Revert/ })
       .press('Enter');
+    const release = await holdRequests(page);
     await dialog.getByRole('button', { name: 'Revert operation' }).press('Enter');
+    // The dialog of another operation must not get the end of this revert.
+    await dialog.locator('button[data-loading]').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.getByRole('button', { name: 'Close' }).click();
+    expect(await dialog.getByRole('button', { name: 'Cancel' }).isDisabled()).toBe(true);
+    release();
     await dialog.waitFor({ state: 'detached' });
     await page.getByLabel('Find an operation by its id').fill('');
     await rowOf(/Undid the replace/).waitFor();

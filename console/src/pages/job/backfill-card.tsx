@@ -4,7 +4,8 @@ import { useQuery, useSubscription } from 'urql';
 import { useAction } from '../../api/use-action.ts';
 import { useCan } from '../../api/viewer.ts';
 import { useConfirm } from '../../ui/confirm.tsx';
-import { countOf, formatBytes } from '../../ui/exact-number.ts';
+import { CopyableText } from '../../ui/copy.tsx';
+import { countOf, formatBytes, groupDigits } from '../../ui/exact-number.ts';
 import { Time, TimeSpan } from '../../ui/figures.tsx';
 import { Loaded, ProblemAlert } from '../../ui/states.tsx';
 import { Status } from '../../ui/status.tsx';
@@ -57,8 +58,8 @@ export function BackfillCard({ read, job }: CardProps) {
           <Progress.Section value={shares.failed} color="red" striped />
         </Progress.Root>
         <Text role="status" className="figures">
-          {countOf(delivered, 'window')} of {windows} delivered, {skipped} skipped, {failed} failed,{' '}
-          {countLeft(backfill)} left
+          {countOf(delivered, 'window')} of {groupDigits(windows)} delivered, {groupDigits(skipped)} skipped,{' '}
+          {groupDigits(failed)} failed, {groupDigits(countLeft(backfill))} left
         </Text>
         <Text size="sm" c="dimmed">
           {countOf(backfill.rowsWritten, 'row')}, {formatBytes(backfill.bytesWritten)}. Created{' '}
@@ -70,6 +71,7 @@ export function BackfillCard({ read, job }: CardProps) {
           )}
           .
         </Text>
+        <CopyableText text={backfill.id} name="backfill id" />
         {error !== null && (
           <RunFailure
             title={
@@ -158,7 +160,9 @@ function FailedList({ backfill, job }: { readonly backfill: Backfill; readonly j
                 </li>
               ))}
             </ul>
-            {runs.totalCount > runs.edges.length && <Text>{runs.totalCount - runs.edges.length} more</Text>}
+            {runs.totalCount > runs.edges.length && (
+              <Text>{groupDigits(runs.totalCount - runs.edges.length)} more</Text>
+            )}
           </>
         );
       }}

@@ -1,4 +1,5 @@
-import { Button, Group, Stack, Title } from '@mantine/core';
+import { Button, Group, Stack, Text, Title } from '@mantine/core';
+import { Link } from 'react-router';
 import { useQuery } from 'urql';
 import { Empty, Loaded } from '../../ui/states.tsx';
 import { COVERAGE_WORDS, type CoveredDay, listHours } from './coverage-days.ts';
@@ -10,7 +11,7 @@ import { useReadAgain } from './use-live-runs.ts';
 import { clockTimeOf } from '../../ui/zone-dates.ts';
 import { formatDate } from './months.ts';
 
-/** Deliveries of one day: 25 hours, and some that overlap it. */
+/** Deliveries of one day that are listed: 25 hours, and some that overlap it. Schedules by the minute have more. */
 const MAX_DELIVERIES = 50;
 
 interface CoverageDayProps {
@@ -60,11 +61,24 @@ export function CoverageDay({ job, day, onClose }: CoverageDayProps) {
       )}
       <Loaded query={query} variables={variables} what="the deliveries of the day">
         {({ job: found }) => {
-          const deliveries = found?.deliveries.edges.map(({ node }) => node) ?? [];
-          return deliveries.length === 0 ? (
+          const { edges = [], pageInfo = null } = found?.deliveries ?? {};
+          return edges.length === 0 ? (
             <Empty title="No delivery">No delivery of the job overlaps this day.</Empty>
           ) : (
-            <DeliveriesTable label="Deliveries of the day" jobId={job.id} deliveries={deliveries} zone={zone} />
+            <>
+              <DeliveriesTable
+                label="Deliveries of the day"
+                jobId={job.id}
+                deliveries={edges.map(({ node }) => node)}
+                zone={zone}
+              />
+              {pageInfo?.hasNextPage && (
+                <Text c="dimmed">
+                  Only {edges.length} deliveries of this day are shown.{' '}
+                  <Link to={`/jobs/${job.id}/deliveries`}>Show all deliveries of the job</Link>
+                </Text>
+              )}
+            </>
           );
         }}
       </Loaded>

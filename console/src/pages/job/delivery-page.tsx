@@ -65,7 +65,7 @@ function DeliveryView({ delivery, children }: DeliveryViewProps) {
   const { job, state, windowStart, windowEnd } = delivery;
   const mayRun = useCan('JOBS');
   const zone = job?.timeZone ?? 'UTC';
-  const { redeliver, problem, isRunning } = useRedeliver(job?.id ?? '');
+  const { redeliver, problem, isRedelivering } = useRedeliver(job?.id ?? '');
   return (
     <Page
       title={formatSpan(windowStart, windowEnd, zone)}
@@ -82,7 +82,7 @@ function DeliveryView({ delivery, children }: DeliveryViewProps) {
         mayRun &&
         job !== null &&
         state !== 'RETIRED' && (
-          <Button loading={isRunning} onClick={() => void redeliver(delivery.id)}>
+          <Button loading={isRedelivering(delivery.id)} onClick={() => void redeliver(delivery.id)}>
             {delivery.revision === 0 ? 'Deliver' : 'Redeliver'}
           </Button>
         )
@@ -109,6 +109,7 @@ function DeliveryView({ delivery, children }: DeliveryViewProps) {
           },
           { name: 'Responsible until', value: <Time value={delivery.owedUntil} zone={zone} /> },
           { name: 'Manifest', value: <CopyableText text={delivery.manifestKey} name="manifest key" /> },
+          { name: 'Id', value: <CopyableText text={delivery.id} name="delivery id" /> },
         ]}
       />
       <PendingOperations delivery={delivery} zone={zone} />

@@ -1,5 +1,5 @@
 import { Button } from '@mantine/core';
-import { useNavigate } from 'react-router';
+import { useState } from 'react';
 import { useAction } from '../../api/use-action.ts';
 import { type Column, DataTable } from '../../ui/data-table.tsx';
 import { ExactNumber, Time, TimeSpan } from '../../ui/figures.tsx';
@@ -7,6 +7,7 @@ import { ProblemAlert } from '../../ui/states.tsx';
 import { DeliveryStatus } from '../../ui/status.tsx';
 import { useCan } from '../../api/viewer.ts';
 import { TextLink } from '../../ui/text-link.tsx';
+import { useVisit } from '../../ui/use-visit.ts';
 import { type DeliveryRow, REDELIVER } from './run-documents.ts';
 
 interface DeliveriesTableProps {
@@ -19,7 +20,7 @@ interface DeliveriesTableProps {
 /** Deliveries of a job, with a button that delivers each again. */
 export function DeliveriesTable({ label, jobId, deliveries, zone }: DeliveriesTableProps) {
   const mayRun = useCan('JOBS');
-  const { redeliver, problem } = useRedeliver(jobId);
+  const { redeliver, problem, isRedelivering } = useRedeliver(jobId);
   const columns: Column<DeliveryRow>[] = [
     {
       title: 'Window',
@@ -51,7 +52,12 @@ export function DeliveriesTable({ label, jobId, deliveries, zone }: DeliveriesTa
             title: 'Actions',
             cell: (delivery: DeliveryRow) =>
               delivery.state !== 'RETIRED' && (
-                <Button variant="default" size="xs" onClick={() => void redeliver(delivery.id)}>
+                <Button
+                  variant="default"
+                  size="xs"
+                  loading={isRedelivering(delivery.id)}
+                  onClick={() => void redeliver(delivery.id)}
+                >
                   {delivery.revision === 0 ? 'Deliver' : 'Redeliver'}
                 </Button>
               ),
@@ -69,14 +75,18 @@ export function DeliveriesTable({ label, jobId, deliveries, zone }: DeliveriesTa
 
 /** Returns a function that queues a run which writes a delivery again, and shows the run. */
 export function useRedeliver(jobId: string) {
-  const navigate = useNavigate();
-  const { run, problem, isRunning } = useAction(REDELIVER);
+  const begin = useVisit();
+  const { run, problem } = useAction(REDELIVER);
+  const [running, setRunning] = useState<readonly string[]>([]);
   return {
     problem,
-    isRunning,
+    isRedelivering: (id: string): boolean => running.includes(id),
     redeliver: async (id: string): Promise<void> => {
+      const show = begin();
+      setRunning((ids) => [...ids, id]);
       const data = await run({ id });
-      if (data?.redeliver.__typename === 'Run') void navigate(`/jobs/${jobId}/runs/${data.redeliver.id}`);
+      setRunning((ids) => ids.filter((one) => one !== id));
+      if (data?.redeliver.__typename === 'Run') show(`/jobs/${jobId}/runs/${data.redeliver.id}`);
     },
   };
 }

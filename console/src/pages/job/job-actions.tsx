@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { Link, useNavigate } from 'react-router';
 import { useCan } from '../../api/viewer.ts';
 import { notifyProblem } from '../../ui/notify.ts';
+import { useVisit } from '../../ui/use-visit.ts';
 import { useDeleteJob } from '../../ui/use-delete-job.tsx';
 import { findProblem } from '../../api/problem.ts';
 import { useMutation } from 'urql';
@@ -22,6 +23,7 @@ export function JobActions({ job }: JobProps) {
 
 function Actions({ job }: JobProps) {
   const navigate = useNavigate();
+  const begin = useVisit();
   const [isDating, dating] = useDisclosure(false);
   const deleteJob = useDeleteJob();
   const runNow = useRunNow(job);
@@ -46,7 +48,10 @@ function Actions({ job }: JobProps) {
           <Menu.Divider />
           <Menu.Item
             color="red"
-            onClick={() => void deleteJob(job).then((isDeleted) => isDeleted && navigate('/jobs'))}
+            onClick={() => {
+              const show = begin();
+              void deleteJob(job).then((isDeleted) => isDeleted && show('/jobs'));
+            }}
           >
             Delete …
           </Menu.Item>
@@ -59,18 +64,19 @@ function Actions({ job }: JobProps) {
 
 /** Queues a run of the job for now, and shows it. */
 function useRunNow(job: Job) {
-  const navigate = useNavigate();
+  const begin = useVisit();
   const [isRunning, setRunning] = useState(false);
   const [, execute] = useMutation(RUN_JOB);
   return {
     isRunning,
     run: async (): Promise<void> => {
+      const show = begin();
       setRunning(true);
       const result = await execute({ input: { jobId: job.id } });
       setRunning(false);
       const problem = findProblem(result);
       if (problem !== null) notifyProblem(problem);
-      else if (result.data?.runJob.__typename === 'Run') void navigate(`/jobs/${job.id}/runs/${result.data.runJob.id}`);
+      else if (result.data?.runJob.__typename === 'Run') show(`/jobs/${job.id}/runs/${result.data.runJob.id}`);
     },
   };
 }

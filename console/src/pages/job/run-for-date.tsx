@@ -1,9 +1,9 @@
 import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
 import { useState } from 'react';
-import { useNavigate } from 'react-router';
 import { useAction } from '../../api/use-action.ts';
 import { Time } from '../../ui/figures.tsx';
 import { ProblemAlert } from '../../ui/states.tsx';
+import { useVisit } from '../../ui/use-visit.ts';
 import { type Job, RUN_JOB } from './job-documents.ts';
 import { describeRange } from './run-words.ts';
 import { clockTimeOf, dateOf, instantOf } from '../../ui/zone-dates.ts';
@@ -32,16 +32,16 @@ const WALL_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
 
 function SlotForm({ job, onClose }: Omit<RunForDateProps, 'isOpen'>) {
   const zone = job.timeZone;
-  const navigate = useNavigate();
+  const begin = useVisit();
   const { run, problem, isRunning } = useAction(RUN_JOB);
   const [text, setText] = useState(() => `${dateOf(Date.now(), zone)}T${clockTimeOf(Date.now(), zone)}`);
   const slot = WALL_TIME.test(text) ? new Date(instantOf(text.slice(0, 16), zone)).toISOString() : null;
   const submit = async (): Promise<void> => {
     if (slot === null) return;
+    const show = begin();
     const data = await run({ input: { jobId: job.id, scheduledFor: slot } });
     if (data?.runJob.__typename !== 'Run') return;
-    onClose();
-    void navigate(`/jobs/${job.id}/runs/${data.runJob.id}`);
+    if (show(`/jobs/${job.id}/runs/${data.runJob.id}`)) onClose();
   };
   return (
     <form

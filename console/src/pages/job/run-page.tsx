@@ -1,6 +1,6 @@
 import { Alert, Button, Loader, Text } from '@mantine/core';
 import { useState } from 'react';
-import { useNavigate, useParams } from 'react-router';
+import { useParams } from 'react-router';
 import { useQuery } from 'urql';
 import { useAction } from '../../api/use-action.ts';
 import { useCan } from '../../api/viewer.ts';
@@ -14,6 +14,7 @@ import { Page, Section } from '../../ui/page.tsx';
 import { Empty, Loaded, ProblemAlert } from '../../ui/states.tsx';
 import { TextLink } from '../../ui/text-link.tsx';
 import { formatInstant } from '../../ui/time-text.ts';
+import { useVisit } from '../../ui/use-visit.ts';
 import './job.css';
 import { RUN_JOB } from './job-documents.ts';
 import { RunAdvice } from './run-advice.tsx';
@@ -122,7 +123,7 @@ interface RunProps {
 
 function RunActions({ run, zone }: RunProps) {
   const mayRun = useCan('JOBS');
-  const navigate = useNavigate();
+  const begin = useVisit();
   const { cancel, problem } = useCancelRun(zone);
   const again = useAction(RUN_JOB);
   if (!mayRun) return null;
@@ -139,8 +140,9 @@ function RunActions({ run, zone }: RunProps) {
   }
   if (job === null) return null;
   const runAgain = async (): Promise<void> => {
+    const show = begin();
     const data = await again.run({ input: { jobId: job.id, scheduledFor: run.scheduledFor } });
-    if (data?.runJob.__typename === 'Run') void navigate(`/jobs/${job.id}/runs/${data.runJob.id}`);
+    if (data?.runJob.__typename === 'Run') show(`/jobs/${job.id}/runs/${data.runJob.id}`);
   };
   return (
     <>

@@ -1,4 +1,5 @@
-import { Autocomplete, Button, Group, Stack, TagsInput, Text } from '@mantine/core';
+import { Autocomplete, Button, Group, Stack, Text } from '@mantine/core';
+import { ValuesInput } from '../../ui/tags.tsx';
 import { useField, useJobForm } from './form-context.ts';
 import { useDimensions } from './main-fields.tsx';
 
@@ -30,7 +31,7 @@ function FilterRow({ index }: { readonly index: number }) {
   return (
     <Group align="flex-start" className="filter-row">
       <Autocomplete label="Dimension" data={dimensions} {...useField(`filter.${index}.dimension`)} />
-      <TagsInput
+      <ValuesInput
         label="Allowed values"
         placeholder="Type a value and press Enter"
         {...useField(`filter.${index}.values`)}

@@ -1,6 +1,6 @@
 import { Button } from '@mantine/core';
 import { useState } from 'react';
-import { Link, useNavigate, useParams, useSearchParams } from 'react-router';
+import { Link, useParams, useSearchParams } from 'react-router';
 import { useQuery } from 'urql';
 import { useCan } from '../../api/viewer.ts';
 import { NotFound } from '../../ui/error-boundary.tsx';
@@ -11,6 +11,7 @@ import { JobForm } from './job-form.tsx';
 import { copyValues, createValues, readValues } from './job-values.ts';
 import { READ_JOB } from './jobs-documents.ts';
 import { useDeleteJob } from '../../ui/use-delete-job.tsx';
+import { useVisit } from '../../ui/use-visit.ts';
 import './jobs.css';
 
 const JOBS = { title: 'Jobs', to: '/jobs' };
@@ -43,7 +44,8 @@ interface IdProps {
 
 function CopyJob({ id }: IdProps) {
   const [now] = useState(() => Date.now());
-  const query = useQuery({ query: READ_JOB, variables: { id } });
+  // The form takes the settings once: they must be the newest ones, not those that the cache has.
+  const query = useQuery({ query: READ_JOB, variables: { id }, requestPolicy: 'network-only' });
   return (
     <Loaded query={query} what="job">
       {({ job }) =>
@@ -62,7 +64,7 @@ function CopyJob({ id }: IdProps) {
 function EditJob({ id }: IdProps) {
   // The version must be the newest one, not one that the cache has.
   const query = useQuery({ query: READ_JOB, variables: { id }, requestPolicy: 'network-only' });
-  const navigate = useNavigate();
+  const begin = useVisit();
   const deleteJob = useDeleteJob();
   return (
     <Loaded query={query} what="job">
@@ -80,7 +82,10 @@ function EditJob({ id }: IdProps) {
                 </Button>
                 <Button
                   variant="default"
-                  onClick={() => void deleteJob(job).then((isDeleted) => isDeleted && navigate('/jobs'))}
+                  onClick={() => {
+                    const show = begin();
+                    void deleteJob(job).then((isDeleted) => isDeleted && show('/jobs'));
+                  }}
                 >
                   Delete …
                 </Button>

@@ -282,9 +282,20 @@ export const SUGGEST_STREAMS = graphql(`
   }
 `);
 
+export const READ_DIMENSIONS = graphql(`
+  query ReadDimensions($name: String!) {
+    stream(name: $name) {
+      id
+      name
+      dimensions
+    }
+  }
+`);
+
 export type ListedJob = ResultOf<typeof LIST_JOBS>['jobs']['edges'][number]['node'];
 export type LastRun = ListedJob['runs']['edges'][number]['node'];
 export type StoredJob = NonNullable<ResultOf<typeof READ_JOB>['job']>;
 export type CreateInput = VariablesOf<typeof CREATE_JOB>['input'];
 export type CheckResult = ResultOf<typeof CHECK_JOB>['checkJob'];
 export type JobCheck = Extract<CheckResult, { __typename: 'JobCheck' }>;
+export type NamedStream = NonNullable<ResultOf<typeof READ_DIMENSIONS>['stream']>;

@@ -1,9 +1,10 @@
-import { Fieldset, Select, SimpleGrid, Stack, TagsInput, TextInput } from '@mantine/core';
+import { Fieldset, Select, SimpleGrid, Stack, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { useState } from 'react';
-import { useQuery } from 'urql';
+import { useEffect, useState } from 'react';
+import { useClient, useQuery } from 'urql';
+import { NamesInput } from '../../ui/tags.tsx';
 import { useField, useJobForm } from './form-context.ts';
-import { SUGGEST_STREAMS } from './jobs-documents.ts';
+import { type NamedStream, READ_DIMENSIONS, SUGGEST_STREAMS } from './jobs-documents.ts';
 import { suggestDimensions } from './suggestions.ts';
 
 const TYPING_MS = 250;
@@ -22,30 +23,56 @@ export function NameField() {
   );
 }
 
-/** Returns streams whose names contain the text, and their dimensions. */
+/** Returns up to 100 streams whose names contain the text, and their dimensions; null before they are read. */
 function useStreams(search: string) {
   const [text] = useDebouncedValue(search.trim(), TYPING_MS);
   const [{ data }] = useQuery({ query: SUGGEST_STREAMS, variables: { search: text || null } });
-  return data?.streams.edges.map(({ node }) => node) ?? [];
+  return data?.streams.edges.map(({ node }) => node) ?? null;
 }
 
-/** Names of dimensions that the chosen streams have. */
+/** Returns the streams with these names, and their dimensions, as soon as they are read. */
+function useNamedStreams(names: readonly string[]) {
+  const client = useClient();
+  const [streams, setStreams] = useState<readonly NamedStream[]>([]);
+  const list = JSON.stringify(names);
+  useEffect(() => {
+    let isCurrent = true;
+    const read = async (name: string): Promise<NamedStream | null> => {
+      const { data } = await client.query(READ_DIMENSIONS, { name }, { requestPolicy: 'cache-first' }).toPromise();
+      return data?.stream ?? null;
+    };
+    void Promise.all((JSON.parse(list) as string[]).map(read)).then((found) => {
+      if (isCurrent) setStreams(found.filter((stream) => stream !== null));
+    });
+    return () => {
+      isCurrent = false;
+    };
+  }, [client, list]);
+  return streams;
+}
+
+/** Names of dimensions that the chosen streams have; of the first 100 streams if none is chosen. */
 export function useDimensions(): string[] {
   const { form } = useJobForm();
-  return suggestDimensions(useStreams(''), form.values.meterApiNames);
+  const chosen = form.values.meterApiNames;
+  const first = useStreams('');
+  const others = useNamedStreams(
+    first === null ? [] : chosen.filter((name) => first.every((stream) => stream.name !== name)),
+  );
+  return suggestDimensions([...(first ?? []), ...others], chosen);
 }
 
 /** What is exported, and as which file. */
 export function UsageFields() {
   const [search, setSearch] = useState('');
-  const streams = useStreams(search);
+  const streams = useStreams(search) ?? [];
   const dimensions = useDimensions();
   const { form } = useJobForm();
   const { meterApiNames, groupBy } = form.values;
   return (
     <Fieldset legend="Usage">
       <Stack>
-        <TagsInput
+        <NamesInput
           label="Streams"
           description="Choose names, or type one and press Enter. Without a name, all streams are exported."
           placeholder={meterApiNames.length === 0 ? 'All streams' : 'Add a stream'}
@@ -79,7 +106,7 @@ export function UsageFields() {
             {...useField('format')}
           />
         </SimpleGrid>
-        <TagsInput
+        <NamesInput
           label="Group by"
           description="Dimensions, or element. Each is a column, and each combination of values has rows of its own."
           placeholder={groupBy.length === 0 ? 'No groups: one total for each stream' : 'Add a dimension'}

@@ -4,6 +4,7 @@ import { useQuery } from 'urql';
 import { useAction } from '../../api/use-action.ts';
 import { useCan, useViewer } from '../../api/viewer.ts';
 import { useConfirm } from '../../ui/confirm.tsx';
+import { CopyableText } from '../../ui/copy.tsx';
 import { type Column, DataTable } from '../../ui/data-table.tsx';
 import { Time } from '../../ui/figures.tsx';
 import { useListAddress } from '../../ui/list-address.ts';
@@ -38,6 +39,11 @@ function KeyList() {
   const columns: Column<Key>[] = [
     { title: 'Name', isHeading: true, cell: ({ name }) => <span className="breakable">{name}</span> },
     { title: 'Begins with', cell: ({ prefix }) => <code>{prefix}…</code> },
+    // All ids begin alike.
+    {
+      title: 'Id',
+      cell: ({ id, name }) => <CopyableText text={id} name={`id of ${name}`} shown={`…${id.slice(-8)}`} />,
+    },
     { title: 'Scopes', cell: ({ scopes }) => scopes.join(', ') },
     { title: 'Created', cell: ({ createdAt }) => <Time value={createdAt} /> },
     { title: 'Last used', cell: ({ lastUsedAt }) => (lastUsedAt === null ? 'Never' : <Time value={lastUsedAt} />) },

@@ -79,6 +79,13 @@ export const READ_OVERVIEW = graphql(`
         }
       }
     }
+    jobs(first: 1) {
+      edges {
+        node {
+          id
+        }
+      }
+    }
     streams(first: 6) {
       totalCount
       edges {

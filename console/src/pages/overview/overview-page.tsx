@@ -39,7 +39,7 @@ function AccountOverview() {
       <Loaded query={query} what="the overview">
         {(data) =>
           isEmptyAccount(data) ? (
-            <FirstCommands at={data.overview.at} />
+            <FirstCommands title="This account is empty" at={data.overview.at} />
           ) : (
             <Stack gap={40}>
               <Attention overview={data.overview} />

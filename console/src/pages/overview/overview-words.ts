@@ -16,9 +16,9 @@ export function needsAttention(overview: Overview): boolean {
   return failingJobCount + staleDeliveryCount + missingDeliveryCount + jobWithWarningsCount > 0 || isLagging(overview);
 }
 
-/** Returns whether the account has neither usage nor a job that runs or has run. */
-export function isEmptyAccount({ overview, runs, streams }: OverviewData): boolean {
-  return streams.totalCount === 0 && runs.edges.length === 0 && overview.nextSlots.length === 0;
+/** Returns whether the account has no stream, no job and no run, also of a job that was deleted. */
+export function isEmptyAccount({ jobs, runs, streams }: Pick<OverviewData, 'jobs' | 'runs' | 'streams'>): boolean {
+  return streams.totalCount === 0 && runs.edges.length === 0 && jobs.edges.length === 0;
 }
 
 /** Formats a lag in its largest unit, such as `3 minutes`. */

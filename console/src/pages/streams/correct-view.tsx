@@ -1,4 +1,4 @@
-import { Button, Group, Stack, TagsInput, Text, TextInput } from '@mantine/core';
+import { Button, Group, Stack, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useState } from 'react';
 import { useLocation, useNavigate, useSearchParams } from 'react-router';
@@ -7,6 +7,7 @@ import { useCan } from '../../api/viewer.ts';
 import { notifyDone } from '../../ui/notify.ts';
 import { Section } from '../../ui/page.tsx';
 import { Empty, ProblemAlert } from '../../ui/states.tsx';
+import { ValuesInput } from '../../ui/tags.tsx';
 import { useUnsavedChanges } from '../../ui/unsaved.tsx';
 import {
   CORRECTION_FIELDS,
@@ -117,11 +118,10 @@ function CorrectionForm({ stream, initial, onStored }: FormProps) {
           />
           <TextInput label="Element" {...form.getInputProps('element')} error={issues.element} />
           {dimensions.map((dimension, index) => (
-            <TagsInput
+            <ValuesInput
               key={dimension}
               label={dimension}
               description="Press Enter after each value."
-              acceptValueOnBlur
               {...form.getInputProps(`filter.${index}`)}
               error={issues.filter[index]}
             />

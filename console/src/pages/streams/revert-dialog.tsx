@@ -33,6 +33,10 @@ export function RevertDialog({ operation, stream, granularity, onClose }: Dialog
     revert.clear();
     onClose();
   };
+  // The end of a revert that runs would be shown in the dialog of another operation.
+  const dismiss = (): void => {
+    if (!revert.isRunning) close();
+  };
   const send = async ({ id, kind, receivedAt }: Operation): Promise<void> => {
     if ((await revert.run({ id })) === null) return;
     notifyDone(`The ${KIND_NAMES[kind].toLowerCase()} of ${formatInstant(receivedAt, BROWSER_ZONE)} was reverted.`);
@@ -43,7 +47,7 @@ export function RevertDialog({ operation, stream, granularity, onClose }: Dialog
   return (
     <Modal
       opened={operation !== null}
-      onClose={close}
+      onClose={dismiss}
       size="xl"
       title={operation && `Revert the ${KIND_NAMES[operation.kind].toLowerCase()} in ${stream}?`}
       closeButtonProps={{ 'aria-label': 'Close' }}
@@ -62,13 +66,13 @@ export function RevertDialog({ operation, stream, granularity, onClose }: Dialog
             <Anchor
               component={Link}
               to={`/streams/${stream}/ledger?operation=${encodeURIComponent(obstacle)}`}
-              onClick={close}
+              onClick={dismiss}
             >
               Show the operation that depends on it
             </Anchor>
           )}
           <Group justify="flex-end">
-            <Button variant="default" onClick={close} data-autofocus>
+            <Button variant="default" onClick={dismiss} disabled={revert.isRunning} data-autofocus>
               {found ? 'Close' : 'Cancel'}
             </Button>
             {preview && (

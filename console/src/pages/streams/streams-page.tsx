@@ -66,7 +66,9 @@ function StreamList() {
       <Loaded query={query} variables={variables} what="streams">
         {({ streams: { edges, pageInfo } }, isEarlier) => {
           const isFiltered = list.search !== '' || list.after !== null;
-          if (edges.length === 0 && !isFiltered && !isEarlier) return <FirstCommands at={openedAt} />;
+          if (edges.length === 0 && !isFiltered && !isEarlier) {
+            return <FirstCommands title="This account has no streams" at={openedAt} />;
+          }
           return (
             <>
               <Search list={list} what="streams" />

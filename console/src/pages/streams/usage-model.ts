@@ -1,4 +1,5 @@
 // Pure: usage as a table of buckets and groups, with exact sums.
+import { countOf } from '../../ui/exact-number.ts';
 import { addDecimals, compareDecimals } from './decimals.ts';
 
 interface Point {
@@ -40,7 +41,7 @@ export interface UsageModel {
 }
 
 function nameGroup({ group, others, groupCount }: Series): string {
-  if (others) return groupCount === 1 ? '1 other' : `${groupCount} others`;
+  if (others) return countOf(groupCount, 'other');
   const values = group.flatMap((one) => one.values);
   return values.length === 0 ? 'All' : values.join(' | ');
 }
