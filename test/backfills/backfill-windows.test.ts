@@ -93,6 +93,25 @@ describe('windows of a backfill', () => {
     expect(list(span, true)).toEqual(windows.toReversed());
   });
 
+  test('have an earlier slot that is due if the clock is set back at midnight and shows the day of the window again', () => {
+    // At 23:06 of 28 October, before the clock is set back from 00:01 of 29 October to 23:01 of 28 October.
+    const now = new Date('2006-10-29T01:36:00Z');
+    const settings = {
+      ...DAILY.settings,
+      cron: '*/7 * * * *',
+      timeZone: 'America/St_Johns',
+      range: 'previous(day)',
+      endTimeOffset: 'ago(1d)',
+      aggregationBucket: 'HOUR' as const,
+      minimizeFresh: false,
+    };
+    const span = { settings, from: new Date('2006-10-26T02:30:00Z'), to: new Date('2006-10-27T02:30:00Z'), now };
+    expect(list(span)).toEqual(['2006-10-29T01:30:00.000Z 2006-10-26T02:30:00.000Z 2006-10-27T02:30:00.000Z']);
+    expect(list({ ...span, now: new Date('2006-10-28T20:00:00Z') }, true)).toEqual([
+      '2006-10-28T19:58:00.000Z 2006-10-26T02:30:00.000Z 2006-10-27T02:30:00.000Z',
+    ]);
+  });
+
   test('are the same as those of every slot, from each window on, in both orders', () => {
     const amount = fc.oneof(
       fc.integer({ min: 1, max: 40 }).map((days) => `ago(${days}d)`),

@@ -29,6 +29,8 @@ const HOUR = 60 * MINUTE;
 const BISECT_AFTER = 8;
 /** No clock was ever set back by more than a day: only there, a later slot can have an earlier window. */
 const MARGIN = 25 * HOUR;
+/** More than the time between the first and the last slot of any window, which is a month at most. */
+const LONGEST = 62 * 24 * HOUR;
 
 /**
  * Yields the windows by their slots, which is the order of their ends unless the clock is set back.
@@ -142,13 +144,20 @@ function recurs(settings: Settings, { window, last, next }: SlotGroup): boolean 
 /** Returns the latest slot of the window at or before `now`, which is before the last one. Null if none was due. */
 function findDueSlot(settings: Settings, { window, first }: SlotGroup, now: Date): Date | null {
   if (first <= now) return newestSlot(settings, now.getTime(), first);
-  // A slot before the group has the same window only if the clock was set back between them and shows the wall time of that slot again.
+  // A slot before the group has the same window only if the clock was set back between them, and the group has wall times that were shown
+  // before.
   const { timeZone, cron } = settings;
   const { from, offset } = stretchAt(first.getTime(), timeZone);
   const shift = from === -Infinity ? 0 : stretchAt(from - 1, timeZone).offset - offset;
-  if (shift <= 0 || first.getTime() > from + shift || now.getTime() < from - shift) return null;
-  const slots = iterateSlotsDown(cron, timeZone, now, new Date(from - shift));
-  return slots.find((slot) => isSameWindow(computeWindow(settings, slot), window)) ?? null;
+  if (shift <= 0 || first.getTime() > from + shift) return null;
+  const hasWindow = (slot: Date): boolean => isSameWindow(computeWindow(settings, slot), window);
+  // From here on until the clock was set back, wall times were shown that were shown again, so some slots may have later windows.
+  const repeated = from - shift;
+  const slot = iterateSlotsDown(cron, timeZone, now, new Date(repeated)).find(hasWindow);
+  if (slot) return slot;
+  const until = new Date(Math.min(now.getTime(), repeated));
+  const [earlier] = newestSlots(cron, timeZone, until, new Date(repeated - LONGEST), 1);
+  return earlier && hasWindow(earlier) ? earlier : null;
 }
 
 /**
