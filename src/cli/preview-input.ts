@@ -1,4 +1,5 @@
 // Pure: the input of a previewed write, from a file and flags.
+import { readTimestamp } from '../lib/timestamps.ts';
 import { CommandError, missingValue, UsageError } from './command-error.ts';
 import { requireSpan, requireTime } from './time-range.ts';
 
@@ -76,8 +77,11 @@ function buildScope(kind: PreviewKind, { from, to, timestamp, element, filter }:
     ...(filter.length > 0 && { filter }),
     ...(element !== undefined && { elementName: element }),
   };
-  requireSpan({ from, to, timeZone: 'UTC' });
-  return { from: readTime(from, '--from'), to: readTime(to, '--to'), ...limits };
+  const scope = { from: readTime(from, '--from'), to: readTime(to, '--to') };
+  // Streams of days and months compare the dates as written.
+  const [start, end] = [readTimestamp(scope.from), readTimestamp(scope.to)];
+  if (!start || !end || start.wallTime >= end.wallTime) requireSpan({ from, to, timeZone: 'UTC' });
+  return { ...scope, ...limits };
 }
 
 function readTime(text: string, flag: string): string {

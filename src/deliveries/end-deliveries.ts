@@ -123,13 +123,14 @@ export async function recordUnchanged(tx: Transaction, run: DeliveredRun): Promi
 
 /**
  * SQL: the revision of the delivery `d` in the S3 bucket may have been overwritten: by a run that did not succeed, or by another job that
- * had the place meanwhile. A run that was skipped has written nothing, nor has a run whose only attempt FAILED before it wrote a
- * manifest or planned an object.
+ * had the place meanwhile. A run that was skipped has written nothing, nor has a run whose only attempt FAILED before it wrote a manifest
+ * or planned an object. An edit of the output cancels runs of a backfill with JOB_CHANGED while they write.
  */
 export const IS_OVERWRITTEN = sql`(d.revision > 0 AND (d.last_revision > d.revision AND EXISTS (
   SELECT 1 FROM runs r WHERE r.bucket = d.bucket AND r.manifest_key IN (d.manifest_key, regexp_replace(d.manifest_key, '/_([^/]*)$', '/\\1'))
     AND r.job_id = d.job_id AND r.revision > d.revision AND (
-      r.status = 'CANCELED' AND NOT (r.trigger IN ('RESTATEMENT', 'BACKFILL') AND coalesce(r.error ->> 'code' IN ('UNCHANGED', 'JOB_CHANGED', 'DELIVERED'), false))
+      r.status = 'CANCELED' AND NOT coalesce(r.trigger = 'RESTATEMENT' AND r.error ->> 'code' IN ('UNCHANGED', 'JOB_CHANGED')
+        OR r.trigger = 'BACKFILL' AND r.error ->> 'code' = 'DELIVERED', false)
       OR r.status = 'FAILED' AND (r.attempt > 1 OR r.error -> 'mayHaveWritten' = 'true'
         OR EXISTS (SELECT 1 FROM run_objects o WHERE o.run_id = r.id))))
   OR EXISTS (

@@ -31,7 +31,10 @@ export const ERROR_CODES = {
     status: 400,
     meaning: 'The server does not store persisted queries. Send full documents.',
   },
-  DOCUMENT_NOT_TRUSTED: { status: 400, meaning: 'The server runs only the documents of `TRUSTED_DOCUMENTS`.' },
+  DOCUMENT_NOT_TRUSTED: {
+    status: 400,
+    meaning: 'The server runs only the documents of `TRUSTED_DOCUMENTS`, and those of its console.',
+  },
   GRAPHQL_PARSE_FAILED: { status: 400, meaning: 'Syntax error in the GraphQL document.' },
   DOCUMENT_TOO_LARGE: {
     status: 400,

@@ -54,7 +54,7 @@ function readRequest(request: DeclareRequest): number {
     issues.add(
       [...request.path, 'through'],
       'BAD_TIMESTAMP',
-      'Must be an RFC 3339 date and time with an offset, such as "2026-01-25T00:00:00Z".',
+      'Must be a date and time, such as "2026-01-25T00:00:00Z".',
     );
   }
   issues.throwIfAny();

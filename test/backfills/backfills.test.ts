@@ -319,7 +319,16 @@ describe('backfill', () => {
     }
   });
 
-  test('leaves a delivery STALE that its canceled run was overwriting', async () => {
+  test.each<[string, (jobId: string, id: string) => Promise<unknown>]>([
+    ['it is canceled', (_, id) => changeBackfill(server, 'cancelBackfill', id)],
+    [
+      'the output of its job is edited and edited back',
+      async (jobId) => {
+        await updateJob(server, jobId, { sparse: false });
+        await updateJob(server, jobId, { sparse: true });
+      },
+    ],
+  ])('leaves a delivery STALE that its run was overwriting when %s', async (_, end) => {
     const jobId = await makeJob();
     await exportAgain(server, jobId, '2025-02-02T01:00:00Z');
     const begun = createGate();
@@ -330,7 +339,7 @@ describe('backfill', () => {
     });
     const { id } = await createBackfill(server, span(jobId, '2025-02-01', '2025-02-02', { reprocess: 'ALL' }));
     await begun.opened;
-    await changeBackfill(server, 'cancelBackfill', id);
+    await end(jobId, id);
     faults.clear(folder());
     expect(await statesOf(jobId)).toEqual([['2025-02-01', 'STALE', 1]]);
   });

@@ -128,7 +128,9 @@ function notSupported(): GraphQLError {
 }
 
 function notTrusted(): GraphQLError {
-  return new GraphQLError('The document is not trusted. This server runs only the documents in TRUSTED_DOCUMENTS.', {
+  const message =
+    'The document is not trusted. This server runs only the documents in TRUSTED_DOCUMENTS and those of its console. Reload the page if it is the console.';
+  return new GraphQLError(message, {
     extensions: { code: 'DOCUMENT_NOT_TRUSTED', http: { status: 400, spec: true } },
   });
 }

@@ -119,7 +119,8 @@ function addBackfill(builder: Builder, refs: Refs, types: Enums): void {
       delivered: t.exposeInt('delivered', { description: 'Number of windows whose run has SUCCEEDED.' }),
       skipped: t.exposeInt('skipped', { description: 'Number of windows that needed no run when their turn came.' }),
       failed: t.exposeInt('failed', {
-        description: 'Number of windows whose last run has FAILED or was canceled.',
+        description:
+          'Number of windows whose last run has FAILED or was canceled. Those with the code DELIVERED count as skipped.',
       }),
       rowsWritten: t.expose('rows', { type: 'SafeInt', description: 'Rows of the runs that have SUCCEEDED.' }),
       bytesWritten: t.expose('bytes', {

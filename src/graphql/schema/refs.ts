@@ -107,7 +107,7 @@ export function declareRefs(builder: Builder) {
         },
         CANCELED: {
           description:
-            'The run was stopped by cancelRun or deleteJob, or was never started (error codes MISSED and SUPERSEDED).',
+            'The run was stopped by cancelRun or deleteJob, was never started (error codes MISSED and SUPERSEDED), or had nothing to write (UNCHANGED, JOB_CHANGED and DELIVERED).',
         },
       } as const,
     }),

@@ -38,7 +38,7 @@ export function needsRun(reprocess: Reprocess, state: string): boolean {
 /** Why a run of a backfill was CANCELED without writing anything. */
 export const DELIVERED = {
   code: 'DELIVERED',
-  message: 'Another run delivered the window before this run of the backfill started. Nothing was written.',
+  message: 'The window needed no run any more when this run of the backfill started. Nothing was written.',
   retryable: false,
 } as const satisfies RunFailure;
 
@@ -58,8 +58,9 @@ export interface EndedRun {
 }
 
 /**
- * Counts runs in the order of their ends. A window that another run delivered counts as skipped. One whose run was canceled counts as failed, so that it can be tried again, but not
- * as one in a row. After MAX_FAILED_IN_ROW the backfill is paused with the error of the last one.
+ * Counts runs in the order of their ends. A window that needed no run any more counts as skipped. One whose run was canceled counts as
+ * failed, so that it can be tried again, but not as one in a row. After MAX_FAILED_IN_ROW the backfill is paused with the error of the
+ * last one.
  */
 export function countEndedRuns(before: Progress, ended: readonly EndedRun[]): Progress {
   let progress = before;

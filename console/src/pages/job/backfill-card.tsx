@@ -146,12 +146,13 @@ function FailedList({ backfill, job }: { readonly backfill: Backfill; readonly j
   return (
     <Loaded query={query} what="failed runs">
       {({ node }) => {
-        const runs = node?.__typename === 'Backfill' ? node.runs : null;
-        if (runs === null) return null;
+        if (node?.__typename !== 'Backfill') return null;
+        // A window that was delivered meanwhile counts as skipped.
+        const failed = node.runs.edges.filter(({ node: { error } }) => error?.code !== 'DELIVERED');
         return (
           <>
             <ul className="issues">
-              {runs.edges.map(({ node: { id, windowStart, windowEnd, error } }) => (
+              {failed.map(({ node: { id, windowStart, windowEnd, error } }) => (
                 <li key={id}>
                   <TextLink to={`/jobs/${job.id}/runs/${id}`}>
                     <TimeSpan from={windowStart} to={windowEnd} zone={job.timeZone} />
@@ -160,9 +161,7 @@ function FailedList({ backfill, job }: { readonly backfill: Backfill; readonly j
                 </li>
               ))}
             </ul>
-            {runs.totalCount > runs.edges.length && (
-              <Text>{groupDigits(runs.totalCount - runs.edges.length)} more</Text>
-            )}
+            {backfill.failed > failed.length && <Text>{groupDigits(backfill.failed - failed.length)} more</Text>}
           </>
         );
       }}

@@ -53,8 +53,7 @@ export const LIST_FAILED_RUNS = graphql(`
       __typename
       ... on Backfill {
         id
-        runs(first: 20, status: [FAILED, CANCELED]) {
-          totalCount
+        runs(first: 100, status: [FAILED, CANCELED]) {
           edges {
             node {
               id
