@@ -33,6 +33,9 @@ function isTemporary({ data, errors = [] }: EventResult): boolean {
   return !errors.some(({ extensions }) => LASTING.has(String(extensions?.['code'])));
 }
 
+/** A stream that lasted this long was accepted: its end is the first failure of the next one. */
+const LASTED_MS = 10_000;
+
 /** A server that rejects a subscription does so within milliseconds after it has accepted the connection. */
 const REJECTION_MS = 1000;
 
@@ -60,7 +63,7 @@ export function openEventStream(
   const connect = (attempt: number): (() => void) => {
     let isOver = false;
     let endNext = (): void => {};
-    let failures = attempt;
+    const started = performance.now();
     let opening: ReturnType<typeof setTimeout> | undefined;
     const open = (): void => {
       clearTimeout(opening);
@@ -90,7 +93,6 @@ export function openEventStream(
         // The server completes the stream after such an error. It, or another server, may accept the next one.
         isRejected = isTemporary(result);
         if (isOver || isRejected) return;
-        failures = 0;
         open();
         sink.next(result);
       },
@@ -108,6 +110,7 @@ export function openEventStream(
           return;
         }
         setInterrupted(stream, 'LOST');
+        const failures = performance.now() - started < LASTED_MS ? attempt : 0;
         void waitBefore(failures).then(() => {
           if (!isOver) endNext = connect(failures + 1);
         });

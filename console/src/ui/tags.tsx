@@ -7,8 +7,9 @@ const isSame = (value: string, values: string[]): boolean => values.includes(val
 const AS_TYPED = { splitChars: [], isDuplicate: isSame };
 
 /** An input of names, some of which are suggested. Spaces around a name are removed. */
-export function NamesInput(props: TagsInputProps) {
-  return <TagsInput {...AS_TYPED} {...props} />;
+export function NamesInput({ onChange, ...props }: TagsInputProps) {
+  const trim = (names: string[]): void => onChange?.([...new Set(names.map((name) => name.trim()).filter(Boolean))]);
+  return <TagsInput {...AS_TYPED} {...props} onChange={trim} />;
 }
 
 interface ValuesInputProps extends Omit<TagsInputProps, 'data' | 'searchValue' | 'onSearchChange'> {

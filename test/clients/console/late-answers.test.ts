@@ -116,3 +116,16 @@ test('a day with more deliveries than are listed > says so', async () => {
   await page.getByRole('link', { name: 'Show all deliveries of the job' }).click();
   await page.waitForURL(/\/deliveries$/);
 });
+
+test('the late answer of a deletion of a stream > does not leave a newer page', async () => {
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await page.goto(`${console.server.url}/console/streams/storage`);
+  const release = await holdMutations();
+  await page.getByRole('button', { name: 'Delete' }).press('Enter');
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete stream' }).press('Enter');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Jobs' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor();
+  await release();
+  expect(new URL(page.url()).pathname).toBe('/console/jobs');
+});

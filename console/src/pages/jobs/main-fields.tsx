@@ -41,9 +41,17 @@ function useNamedStreams(names: readonly string[]) {
       const { data } = await client.query(READ_DIMENSIONS, { name }, { requestPolicy: 'cache-first' }).toPromise();
       return data?.stream ?? null;
     };
-    void Promise.all((JSON.parse(list) as string[]).map(read)).then((found) => {
-      if (isCurrent) setStreams(found.filter((stream) => stream !== null));
-    });
+    // One after the other, because a job may name hundreds, and the browser has few connections to a server.
+    const readAll = async (): Promise<void> => {
+      const found: NamedStream[] = [];
+      for (const name of JSON.parse(list) as string[]) {
+        const stream = await read(name);
+        if (!isCurrent) return;
+        if (stream !== null) found.push(stream);
+      }
+      setStreams(found);
+    };
+    void readAll();
     return () => {
       isCurrent = false;
     };

@@ -1,5 +1,5 @@
 import { Button, Group, Stack, Text } from '@mantine/core';
-import { Link, NavLink, Outlet, useNavigate, useOutletContext, useParams } from 'react-router';
+import { Link, NavLink, Outlet, useOutletContext, useParams } from 'react-router';
 import { useQuery } from 'urql';
 import { useAction } from '../../api/use-action.ts';
 import { useCan } from '../../api/viewer.ts';
@@ -10,6 +10,7 @@ import { Facts } from '../../ui/facts.tsx';
 import { notifyDone } from '../../ui/notify.ts';
 import { Page } from '../../ui/page.tsx';
 import { Empty, Loaded, ProblemAlert } from '../../ui/states.tsx';
+import { useVisit } from '../../ui/use-visit.ts';
 import './streams.css';
 import { Bucket, CompleteThrough, GRANULARITY_NAMES } from './stream-parts.tsx';
 import { DELETE_STREAM, READ_STREAM, type Stream } from './streams-documents.ts';
@@ -97,9 +98,10 @@ function StreamFrame({ stream }: { readonly stream: Stream }) {
 /** Deletes the stream after a confirmation that names what it destroys. */
 function useDelete({ name, firstTimestamp, lastTimestamp, granularity }: Stream) {
   const confirm = useConfirm();
-  const navigate = useNavigate();
+  const begin = useVisit();
   const { run, problem } = useAction(DELETE_STREAM);
   const remove = async (): Promise<void> => {
+    const show = begin();
     const isConfirmed = await confirm({
       title: `Delete ${name}?`,
       body: (
@@ -123,7 +125,7 @@ function useDelete({ name, firstTimestamp, lastTimestamp, granularity }: Stream)
     });
     if (isConfirmed && (await run({ name })) !== null) {
       notifyDone(`The stream ${name} was deleted.`);
-      void navigate('/streams');
+      show('/streams');
     }
   };
   return { remove, problem };
