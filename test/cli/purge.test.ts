@@ -326,7 +326,6 @@ describe('purge', () => {
       });
     const removed = async () =>
       /removed .* of the live stream "checked"/.exec((await purge({ hidden: true })).stdout)?.[0];
-    // A transaction that is open at the watermark of the run could keep the record.
     const areTotalled = async () => {
       const rows = await querySql(server, 'SELECT 1 FROM operations WHERE NOT totalled');
       return rows.length === 0;
@@ -334,6 +333,15 @@ describe('purge', () => {
     await replace('1');
     await replace('2');
     await eventually(areTotalled, Boolean);
+    // A transaction that is open at the watermark of the run, also in the database of another file, would keep the record.
+    const areOld = async () => {
+      const rows = await querySql(
+        server,
+        'SELECT 1 FROM operations WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())',
+      );
+      return rows.length === 0;
+    };
+    await eventually(areOld, Boolean);
     const jobId = await createJob(server, { jobName: 'checked', meterApiNames: ['checked'], enabled: false });
     await endedRun(server, await runJob(server, jobId, '2026-01-26T01:00:00Z'));
     const setDelivery = (change: string) =>
