@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import base from './vitest.config.ts';
+import { longestFirst } from './vitest.longest-first.ts';
 
 const isShort = process.env['FAULTS'] === 'short';
 /** It waits for minutes, so only the full form has it. */
@@ -20,6 +21,7 @@ export default defineConfig({
   test: {
     ...faults,
     globalSetup: ['test/faults/setup.ts'],
+    sequence: { sequencer: longestFirst('/restatements.test.ts') },
     projects: [
       {
         extends: false,
