@@ -56,7 +56,7 @@ test('overview > shows the run without a reload when the copied commands are exe
     await command.getByText('Copied').waitFor();
     copied.push(await page.evaluate(() => navigator.clipboard.readText()));
   }
-  // The section disappears when the account is no longer empty.
+  // The section disappears when the account has data.
   const env = { ...process.env, API_KEY: console.server.key };
   for (const text of copied) await promisify(execFile)('bash', ['-c', text], { cwd: ROOT, env });
   await rowOf('Latest runs', 'Daily usage').getByText('Succeeded').waitFor();
